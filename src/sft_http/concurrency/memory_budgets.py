@@ -21,7 +21,7 @@ from sft_http.concurrency.upload_admission import UploadAdmission
 MIN_BUFFER_BYTES: Final = 64 << 10
 """The bytes that every upload may buffer, even if the budget is used up."""
 MIN_PIECE_BYTES: Final = 64 << 10
-"""The size of a part in that case, in bytes."""
+"""How many bytes of a body a thread receives at once when the budget has no more."""
 
 
 @attrs.define

@@ -82,7 +82,7 @@ class UploadResource(Resource):
 
     @_OPERATION("Upload a file", body="Upload")
     async def on_post_upload(self, req: Request, resp: Response) -> None:
-        user = await self.caller(req)
+        user, fields = await self.caller(req), query(req, *openapi.UPLOAD_FIELDS)
         limit = self.settings.uploads.max_file_size
         # Refused before a byte of the body is read.
         if (req.content_length or 0) > limit + _FORM_SLACK:
@@ -90,7 +90,7 @@ class UploadResource(Resource):
         connection_of(req).limit_body(limit + _FORM_SLACK, FileTooLarge(limit))
         if (req.content_type or "").partition(";")[0].strip().lower() != _MULTIPART:
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
-        await self._upload(req, resp, user, "POST /files/upload", partial(self._read_form, req))
+        await self._upload(req, resp, user, fields, "POST /files/upload", partial(self._read_form, req))
 
     @_OPERATION("Upload a body as a file; the last step of the path is its name", body="Content")
     async def on_put_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
@@ -104,6 +104,8 @@ class UploadResource(Resource):
         if "\ufffd" in id:
             # The framework's replacement for bytes that are not UTF-8: different names would become equal.
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
+        fields = query(req, *openapi.UPLOAD_FIELDS)
+        share_terms(fields)
         limit = self.settings.uploads.max_file_size
         connection_of(req).limit_body(limit, FileTooLarge(limit))
         file = IncomingFile(
@@ -112,7 +114,7 @@ class UploadResource(Resource):
             stream=req.stream,
             announced_size=req.content_length,
         )
-        await self._upload(req, resp, user, "PUT /files/{name}", partial(self._receive, file))
+        await self._upload(req, resp, user, fields, "PUT /files/{name}", partial(self._receive, file))
 
     async def on_put_upload(self, req: Request, resp: Response) -> None:
         """
@@ -121,12 +123,17 @@ class UploadResource(Resource):
         await self.on_put_item(req, resp, "upload")
 
     async def _upload(
-        self, req: Request, resp: Response, user: User, call: str, read: Callable[[_Upload], Awaitable[None]]
+        self,
+        req: Request,
+        resp: Response,
+        user: User,
+        fields: dict[str, str],
+        call: str,
+        read: Callable[[_Upload], Awaitable[None]],
     ) -> None:
         """
         Receive a file by `read`, seal it, with a link if public, and respond.
         """
-        fields = query(req, *openapi.UPLOAD_FIELDS)
         share_terms(fields)
         key, idempotency = idempotency_key(req), None
         if key is not None:

@@ -75,9 +75,13 @@ class BoundedChunkParser(RequestParser):
         Find the end of a line; raise `InvalidChunkExtension` if one between chunks is too long.
         """
         length = super().find_line(limit, error)
-        if length > MAX_FRAMING_BYTES - _CRLF_BYTES and self.is_at_chunk_size:
-            raise InvalidChunkExtension("too long")
-        self._line_bytes = length + _CRLF_BYTES
+        if self.is_at_chunk_size:
+            if length > MAX_FRAMING_BYTES - _CRLF_BYTES:
+                raise InvalidChunkExtension("too long")
+            self._line_bytes = length + _CRLF_BYTES
+        elif self._line_bytes:
+            # The line with the size of the last chunk, which has no piece.
+            self._count_framing()
         return length
 
     def _pass_on(self, piece: bytes) -> None:
@@ -91,16 +95,19 @@ class BoundedChunkParser(RequestParser):
             return
         if self._line_bytes:
             # The first piece of a chunk, behind the line with its size.
-            allowed = _FRAMING_BYTES_PER_CHUNK + _FRAMING_BYTES_PER_BYTE * self.chunk_size
-            excess = self._framing_bytes + self._line_bytes - allowed
-            self._line_bytes, self._framing_bytes = 0, max(0, excess)
-            if excess > MAX_FRAMING_BYTES:
-                raise InvalidChunkExtension("too many bytes that are no content")
+            self._count_framing()
         self._on_piece(piece)
         self._chunks_left -= 1
         if not self._chunks_left:
             # The base class parses until its buffer is empty.
             self.unparsed, self._backlog = bytearray(), self.unparsed
+
+    def _count_framing(self) -> None:
+        allowed = _FRAMING_BYTES_PER_CHUNK + _FRAMING_BYTES_PER_BYTE * self.chunk_size
+        excess = self._framing_bytes + self._line_bytes - allowed
+        self._line_bytes, self._framing_bytes = 0, max(0, excess)
+        if excess > MAX_FRAMING_BYTES:
+            raise InvalidChunkExtension("too many bytes that are no content")
 
 
 class CoalescingReceiver(BodyQueue):

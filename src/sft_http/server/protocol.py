@@ -52,7 +52,8 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
     connection = transport.get_extra_info("socket")
     try:
         return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
-    except (OSError, AttributeError):
+    except (OSError, ValueError, AttributeError):
+        # A closed socket has the descriptor -1, which is a `ValueError`.
         return 0
 
 
@@ -100,8 +101,11 @@ class _ServerConnection(Connection):
         self._protocol.close()
 
     def begin_handoff(self) -> int:
+        # A closed connection has no parser.
+        if self._protocol.is_closed or self._body is None or self._body.buffered:
+            return 0
         left = self._parser.body_bytes_left
-        if self._protocol.is_closed or self._body is None or self._body.buffered or not left:
+        if not left:
             return 0
         if left == 1:
             # The parser ends the request with the last byte, regardless of what follows it.

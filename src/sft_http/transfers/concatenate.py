@@ -11,6 +11,7 @@ import attrs
 
 from sft_core.application import Application
 from sft_core.values import UserId
+from sft_core.vault.model import File
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.part_pipeline import run_in
@@ -24,7 +25,10 @@ async def concatenate(
     application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest
 ) -> Progress:
     """
-    Make the requested file of its partial uploads; nothing remains on cancellation or failure.
+    Make the requested file of its partial uploads.
+
+    A cancellation or failure before the file is sealed leaves nothing of it; once it is sealed, its sources are removed
+    in any case.
 
     It runs at the service's own pace and not at a client's, so it holds a thread for one part, then yields to others.
     It may be rejected before its first part, and not after it.
@@ -43,6 +47,12 @@ async def concatenate(
             is_first = False
         if is_first:
             await pools.transfer.run_without_limit(application.vault.store_part.complete, running.upload)
-    file = await pools.database.run_without_limit(use_case.seal_file, running)
-    await pools.transfer.run_without_limit(use_case.remove_sources, running)
+    sealed: list[File] = []
+    try:
+        # Appended on the pool's thread: a request that is cancelled meanwhile has sealed the file all the same.
+        await pools.database.run_without_limit(lambda: sealed.append(use_case.seal_file(running)))
+    finally:
+        if sealed:
+            await pools.transfer.run_without_limit(use_case.remove_sources, running)
+    (file,) = sealed
     return attrs.evolve(running.progress, file=file, offset=file.size)

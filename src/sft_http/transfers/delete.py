@@ -7,9 +7,9 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from sft_core.errors import SftError
+from sft_core.errors import Busy, SftError
 from sft_core.values import FileId, UserId
-from sft_core.vault.use_cases import DeleteFile
+from sft_core.vault.use_cases import DeleteFile, purge
 from sft_core.vault.use_cases.resumable import TerminateUpload
 from sft_http.concurrency.thread_pools import ThreadPools
 
@@ -18,7 +18,8 @@ async def delete(pools: ThreadPools, use_case: DeleteFile | TerminateUpload, *, 
     """
     Delete a file, or terminate an upload.
 
-    After its key is destroyed, a failure leaves the rest to the next sweep.
+    After its key is destroyed, the file is deleted. Without a free thread its blobs are deleted as soon as there is
+    one, and after a failure of the store by the next sweep.
     """
     steps = use_case if isinstance(use_case, DeleteFile) else use_case.delete
     is_condemned = are_blobs_deleted = False
@@ -41,6 +42,8 @@ async def delete(pools: ThreadPools, use_case: DeleteFile | TerminateUpload, *, 
             with suppress(SftError):
                 try:
                     await pools.transfer(delete_blobs)
+                except Busy:
+                    pools.retry_queue.submit(partial(purge, steps.begin, steps.blobs, file_id))
                 finally:
                     if are_blobs_deleted:
                         await pools.database.run_without_limit(partial(steps.remove_rows, file_id))

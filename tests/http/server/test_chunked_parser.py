@@ -199,6 +199,15 @@ def test_single_line_beyond_the_framing_limit_is_rejected() -> None:
     assert outcome(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
 
 
+def test_size_line_of_the_last_chunk_counts_as_framing() -> None:
+    """Its extension is counted with the others, though the last chunk has no content."""
+    extension = b";a=" + b"b" * 7000
+    chunks = 2 * (b"1" + extension + b"\r\na\r\n")
+    assert outcome(BoundedChunkParser, [chunks + LAST])[1:3] == (2, "")
+    end = b"0" + extension + b"\r\n\r\n"
+    assert outcome(BoundedChunkParser, [chunks + end])[1:3] == (None, InvalidChunkExtension.__name__)
+
+
 def test_extensions_of_large_chunks_are_accepted() -> None:
     """An example is a signature in each chunk, if it is short in proportion to the content."""
     chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"

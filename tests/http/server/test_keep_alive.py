@@ -84,6 +84,19 @@ def test_connection_over_the_limit_is_closed_as_announced() -> None:
     assert body == BY_LOOP + BY_THREAD
 
 
+def test_closed_connection_does_not_end_the_check_of_slow_readers() -> None:
+    """A connection that is lost during a pass over all connections has no descriptor; it is passed over."""
+
+    async def story() -> None:
+        async with client_of(ThreadSendingApp(100)) as (_, _, protocol):
+            protocol.transport.abort()
+            await asyncio.sleep(0.05)
+            assert protocol.is_lost
+            protocol.abort_if_too_slow(1.0)
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def test_bytes_sent_by_threads_count_for_the_minimum_rate() -> None:
     """The bytes of earlier responses count as well, and each is counted once."""
 

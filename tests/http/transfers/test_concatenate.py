@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from sft_core.application import Application
-from sft_core.errors import Busy
+from sft_core.errors import Busy, FileNotFound
 from sft_core.users.model import User
-from sft_core.values import FileId
+from sft_core.values import FileId, Page
 from sft_core.vault.model import UploadKind
 from sft_core.vault.ports import Buffer
 from sft_http.concurrency.memory_budgets import MIN_BUFFER_BYTES, MemoryBudget
@@ -114,6 +114,36 @@ def test_concatenation_beyond_the_limit_is_rejected_and_leaves_nothing(
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
     assert sft.vault.find_upload(owner=maya.id, file_id=partial_upload).is_complete
+
+
+def test_concatenation_cancelled_while_it_is_sealed_removes_its_sources(
+    sft: Application, pools: ThreadPools, maya: User, partial_upload: FileId
+) -> None:
+    """The file is sealed by then, so the partial uploads are removed and use no quota."""
+    use_case = sft.vault.concatenate_uploads
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        request: asyncio.Task[Any]
+
+        class CancellingSeal(type(use_case.seal)):  # type: ignore[misc]  # a subclass of whatever seals
+            def __call__(self, *arguments: Any, **named: Any) -> Any:
+                loop.call_soon_threadsafe(request.cancel)
+                return super().__call__(*arguments, **named)
+
+        seal = CancellingSeal(**attrs.asdict(use_case.seal, recurse=False))
+        cancelling = with_use_cases(sft, concatenate_uploads=attrs.evolve(use_case, seal=seal))
+        wanted = asked(None, UploadKind.FINAL, partial_upload)
+        request = loop.create_task(concatenate(cancelling, pools, owner=maya.id, request=wanted))
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(asyncio.wait_for(story(), TIMEOUT_SECONDS))
+    (file,) = sft.vault.list_files(owner=maya.id, page=Page())
+    assert read(sft, maya, file.id) == CONTENT
+    assert used(sft, maya) == len(CONTENT)
+    with pytest.raises(FileNotFound):
+        sft.vault.find_upload(owner=maya.id, file_id=partial_upload)
 
 
 def test_started_concatenation_is_never_rejected(sft: Application, pools: ThreadPools, maya: User) -> None:
