@@ -69,8 +69,9 @@ class _Upload:
     """
 
     user: User
-    idempotency: IdempotentUpload | None
+    call: str
     fields: dict[str, str]
+    idempotency: IdempotentUpload | None = None
     file: IncomingFile | None = None
     session: UploadSession | None = None
 
@@ -82,7 +83,8 @@ class UploadResource(Resource):
 
     @_OPERATION("Upload a file", body="Upload")
     async def on_post_upload(self, req: Request, resp: Response) -> None:
-        user, fields = await self.caller(req), query(req, *openapi.UPLOAD_FIELDS)
+        user = await self.caller(req)
+        upload = _Upload(user, "POST /files/upload", query(req, *openapi.UPLOAD_FIELDS))
         limit = self.settings.uploads.max_file_size
         # Refused before a byte of the body is read.
         if (req.content_length or 0) > limit + _FORM_SLACK:
@@ -90,7 +92,7 @@ class UploadResource(Resource):
         connection_of(req).limit_body(limit + _FORM_SLACK, FileTooLarge(limit))
         if (req.content_type or "").partition(";")[0].strip().lower() != _MULTIPART:
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
-        await self._upload(req, resp, user, fields, "POST /files/upload", partial(self._read_form, req))
+        await self._upload(req, resp, upload, partial(self._read_form, req))
 
     @_OPERATION("Upload a body as a file; the last step of the path is its name", body="Content")
     async def on_put_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
@@ -104,8 +106,8 @@ class UploadResource(Resource):
         if "\ufffd" in id:
             # The framework's replacement for bytes that are not UTF-8: different names would become equal.
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
-        fields = query(req, *openapi.UPLOAD_FIELDS)
-        share_terms(fields)
+        upload = _Upload(user, "PUT /files/{name}", query(req, *openapi.UPLOAD_FIELDS))
+        share_terms(upload.fields)
         limit = self.settings.uploads.max_file_size
         connection_of(req).limit_body(limit, FileTooLarge(limit))
         file = IncomingFile(
@@ -114,7 +116,7 @@ class UploadResource(Resource):
             stream=req.stream,
             announced_size=req.content_length,
         )
-        await self._upload(req, resp, user, fields, "PUT /files/{name}", partial(self._receive, file))
+        await self._upload(req, resp, upload, partial(self._receive, file))
 
     async def on_put_upload(self, req: Request, resp: Response) -> None:
         """
@@ -123,24 +125,17 @@ class UploadResource(Resource):
         await self.on_put_item(req, resp, "upload")
 
     async def _upload(
-        self,
-        req: Request,
-        resp: Response,
-        user: User,
-        fields: dict[str, str],
-        call: str,
-        read: Callable[[_Upload], Awaitable[None]],
+        self, req: Request, resp: Response, upload: _Upload, read: Callable[[_Upload], Awaitable[None]]
     ) -> None:
         """
         Receive a file by `read`, seal it, with a link if public, and respond.
         """
-        share_terms(fields)
-        key, idempotency = idempotency_key(req), None
+        share_terms(upload.fields)
+        key = idempotency_key(req)
         if key is not None:
-            idempotency = IdempotentUpload(key, await self._is_recorded(user, key, may_reject=True))
-        upload = _Upload(user, idempotency, fields)
+            upload.idempotency = IdempotentUpload(key, await self._is_recorded(upload.user, key, may_reject=True))
         try:
-            async with self.pools.limits.uploads.acquire(user.id):
+            async with self.pools.limits.uploads.acquire(upload.user.id):
                 await read(upload)
                 await require_whole_body(req)
             file, terms, public = _validated(upload)
@@ -149,8 +144,8 @@ class UploadResource(Resource):
             raise
         # Under no handler that aborts: a commit whose outcome is unknown must not lead to the deletion of what it may
         # have sealed. A refusal by the quota, a retired key or the idempotency key never comes out of a commit.
-        facts = (call, str(file.name), str(file.media_type), terms.max_downloads, terms.expires_hours, public)
-        request = None if idempotency is None else idempotency.request(*facts)
+        facts = (upload.call, str(file.name), str(file.media_type), terms.max_downloads, terms.expires_hours, public)
+        request = None if upload.idempotency is None else upload.idempotency.request(*facts)
         result = await self._result(upload, terms, public=public, request=request)
         # As it was when it was made, whatever has happened to the link since.
         issued = result.issued
