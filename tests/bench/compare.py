@@ -133,10 +133,10 @@ def small_work(sides: Sequence[Client], count: int) -> dict[str, Work]:
     """
     files = {id(client): [client.put(SIZE) for _ in range(LISTED)] for client in sides}
 
-    def requests(request_of: Callable[[Client], bytes], status: int = 200) -> Work:
+    def requests(request_of: Callable[[Client], bytes], *statuses: int) -> Work:
         def work(client: Client) -> None:
             request = request_of(client)
-            run_requests(client.service, lambda _: request, status, count=count, connections=CONNECTIONS)
+            run_requests(client.service, lambda _: request, *statuses or (200,), count=count, connections=CONNECTIONS)
 
         return work
 
@@ -154,8 +154,9 @@ def small_work(sides: Sequence[Client], count: int) -> dict[str, Work]:
         "GET /files/{id}": requests(got("/files/{id}")),
         f"GET /files/, {LISTED} files": requests(got(f"/files/?limit={LISTED}")),
         "GET /files/{id}/download, 10 KiB": requests(got("/files/{id}/download")),
-        "PUT, 10 KiB": requests(lambda client: put(client.service, client.token), 201),
-        "form, 10 KiB": requests(posted, 201),
+        # rclone refuses one of two objects that begin a folder at once: some in a thousand are answered 503.
+        "PUT, 10 KiB": requests(lambda client: put(client.service, client.token), 201, 503),
+        "form, 10 KiB": requests(posted, 201, 503),
     }
 
 
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument(
         "--kinds", nargs="+", choices=("small", "large", "memory"), default=["small", "large", "memory"]
     )
+    parser.add_argument("--only", default="", help="a part of the names of the rows to measure")
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--count", type=int, default=400, help="small requests in a turn")
     parser.add_argument("--size-mib", type=int, default=256, help="size of a large file")
@@ -224,12 +226,15 @@ def main() -> None:
                     own["REDIS_URL"] = stack.enter_context(own_valkey()).url
                     own.update(s3.environ(f"sft-compare-{number}"))
             sides = stack.enter_context(both(arguments.other.resolve(), settings, 2 if name == "servers" else 1))
+            rows: dict[str, Work] = {}
             if "small" in arguments.kinds:
-                for what, work in small_work(sides, arguments.count).items():
-                    compare(f"{name}: {what}", work, sides, arguments.turns)
+                rows |= small_work(sides, arguments.count)
             if "large" in arguments.kinds:
-                for what, work in large_work(sides, arguments.size_mib * MIB).items():
-                    compare(f"{name}: {what}, {arguments.size_mib} MiB", work, sides, arguments.turns)
+                large = large_work(sides, arguments.size_mib * MIB)
+                rows |= {f"{what}, {arguments.size_mib} MiB": work for what, work in large.items()}
+            for what, work in rows.items():
+                if arguments.only in what:
+                    compare(f"{name}: {what}", work, sides, arguments.turns)
             if "memory" in arguments.kinds and name == "embedded":
                 compare_memory(sides, arguments.size_mib * MIB)
 

@@ -58,10 +58,12 @@ class RequestStats:
 
 
 def run_requests(
-    service: Service, request_of: Callable[[int], bytes], status: int, *, count: int, connections: int
+    service: Service, request_of: Callable[[int], bytes], *statuses: int, count: int, connections: int
 ) -> RequestStats:
     """
     Send `count` numbered requests over this many connections, each waiting for its responses.
+
+    Every response must have one of the statuses.
     """
     failures: list[BaseException] = []
     seconds: list[float] = []
@@ -75,7 +77,7 @@ def run_requests(
                     request = request_of(number)
                     start = time.perf_counter()
                     connection.sendall(request)
-                    bodies.append(next_body(responses, status))
+                    bodies.append(next_body(responses, *statuses))
                     seconds.append(time.perf_counter() - start)
         except BaseException as error:  # noqa: BLE001 (raised again by the main thread)
             failures.append(error)

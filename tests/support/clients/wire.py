@@ -68,11 +68,11 @@ def receive(connection: socket.socket) -> Response:
     return Response(status, headers, body)
 
 
-def next_body(responses: BinaryIO, status: int) -> bytes:
+def next_body(responses: BinaryIO, *statuses: int) -> bytes:
     """
-    Return the body of the next response on a kept-alive connection.
+    Return the body of the next response on a kept-alive connection, which has one of these statuses.
     """
-    assert int(responses.readline().split()[1]) == status
+    assert int(responses.readline().split()[1]) in statuses
     headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(responses.readline, b"\r\n"))
     return responses.read(int(headers["content-length"]))
 
