@@ -150,6 +150,8 @@ def _check(*, endpoint: str, access_key: str, secret_key: str, region: str, ca_f
     if not _REGION.fullmatch(region):
         raise ConfigurationError("MINIO_REGION must be the name of a region, such as us-east-1")
 
+    if ca_file is None:
+        return
     try:
         # Without this check, the first request would fail.
         ssl.create_default_context(cafile=ca_file)

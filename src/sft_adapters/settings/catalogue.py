@@ -149,8 +149,7 @@ class RedisSettings:
     max_pending_deletes: int = setting(
         "REDIS_MAX_PENDING_DELETES", read.whole(1, 10_000_000), 10_000, former_name="REDIS_OWED_KEYS"
     )
-    """Deletions each worker remembers while Redis is unreachable; beyond them entries expire by SESSION_CACHE_SECONDS
-    alone."""
+    """Deletions each worker remembers while Redis is unreachable; entries beyond them stay until they expire."""
     connections: int = setting("REDIS_CONNECTIONS", read.whole(1, 1000), 16)
     """Connections of each worker, at most."""
 

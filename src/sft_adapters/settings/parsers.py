@@ -22,7 +22,7 @@ SessionStoreKind = Literal["database", "redis", "memory"]
 
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
-# Long enough that no random text holds one of them by accident.
+# A random text of 40 characters contains one of them once in some 2^28.
 _PLACEHOLDERS: Final = re.compile(
     r"change.?(this|in.?prod)|change.me|changeme|your.?(secret|super|encryption)|secret.?key|encryption.?key"
     r"|example|default|placeholder|password|passw0rd|insecure|replace.?(me|this|with)|super.?secret|my.?secret",

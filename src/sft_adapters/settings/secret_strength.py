@@ -18,7 +18,7 @@ from itertools import pairwise, product
 from math import comb, log2
 from typing import Final
 
-from sft_adapters.settings.weak_secrets import ENDINGS, FIRST, FOLLOWERS, LAST, PHRASES, PUBLISHED, ROWS, WORDS
+from sft_adapters.settings.weak_secrets import COMMON, ENDINGS, FIRST, FOLLOWERS, LAST, PHRASES, PUBLISHED, ROWS, WORDS
 
 _GROUPS: Final = re.compile(r"[-:\s]")
 _HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
@@ -87,6 +87,9 @@ def is_guessable_bytes(value: bytes) -> bool:
     steps = Counter((after - before) % 256 for before, after in pairwise(start))
     if 3 * len(set(start)) <= len(start) or 2 * max(steps.values()) >= len(start) - 1 or _repeats(start, 7):
         return True
+    if value.endswith(bytes(6)):
+        # A text that is filled up with zeros; random bytes end so once in 2^48.
+        return True
     # 24 random bytes spell base64 once in 2^44, 32 are printable once in 2^43, and 23 of 32 are
     # small letters or spaces once in 2^47.
     return (
@@ -103,9 +106,11 @@ def is_weak_password(text: str) -> bool:
     if is_published(text.encode()) or len(set(text)) < 3:
         return True
     lower = text[:256].lower()
-    plain = lower.strip("0123456789!@#$%^&*.-_?").translate(_LEET)
-    is_a_row = any(len(text) >= 3 and row.startswith(lower) for row in ROWS)
-    return is_a_row or any(_WEAK_PASSWORD.fullmatch(variant) for variant in (lower, plain))
+    if len(text) >= 3 and any(row.startswith(lower) for row in ROWS):
+        return True
+    plain = lower.strip("0123456789!@#$%^&*.-_?")
+    variants = (lower, plain.translate(_LEET)) if len(lower) - len(plain) <= 5 else (lower,)
+    return any(variant in COMMON or _WEAK_PASSWORD.fullmatch(variant) for variant in variants)
 
 
 def is_published(value: bytes) -> bool:
@@ -213,7 +218,9 @@ def _digests() -> frozenset[bytes]:
     texts = ["", *map(chr, range(ord(" "), ord("~") + 1)), *PHRASES]
     texts += [row[:length] for row in ROWS for length in range(2, len(row) + 1)]
     texts += [style(word) for word in WORDS for style in (str.lower, str.capitalize, str.upper)]
-    numbered = [word + ending for word in WORDS for ending in ("1", "123")]
+    common = [
+        variant for word in COMMON for variant in (word, word.capitalize(), word.upper(), f"{word}1", f"{word}123")
+    ]
     names = [*product(FIRST, LAST), *product(("secret",), LAST), *product(FIRST, ("secret",), LAST)]
     joined = [
         separator.join(map(style, words))
@@ -221,11 +228,11 @@ def _digests() -> frozenset[bytes]:
         for separator in ("", "-", "_", " ")
         for style in (str.lower, str.capitalize)
     ]
-    usual = [text + ending for text in (*texts, *joined) for ending in ENDINGS]
+    usual = [*common, *(text + ending for text in (*texts, *joined) for ending in ENDINGS)]
     found = {bytes.fromhex(digest)[:_DIGEST_BYTES] for digest in PUBLISHED}
     for algorithms, some in (
         (("md5", "sha1", "sha256", "sha512"), usual),
-        (("sha224", "sha384", "sha3_256", "sha3_512", "blake2b", "blake2s"), [*texts, *numbered]),
+        (("sha224", "sha384", "sha3_256", "sha3_512", "blake2b", "blake2s"), [*texts, *common]),
     ):
         for name, text in product(algorithms, some):
             found.add(getattr(hashlib, name)(text.encode(), usedforsecurity=False).digest()[:_DIGEST_BYTES])

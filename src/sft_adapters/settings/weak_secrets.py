@@ -29,6 +29,50 @@ qwertz qwertzuiop qazwsx poiuytrewq lkjhgfdsa mnbvcxz abc xyz
 WORDS: Final = frozenset(_WORDS.split())
 """Words of manuals, servers and common passwords, and rows of keys: at least three small letters each."""
 
+_COMMON: Final = """
+abcd1234 able about above accesskey active adipiscing after again against alice alpha already also always amazing
+amazon amazonaws among angel animal another answer anything apps area around asks asymmetric auto autumn azure babe
+baby back bank bars base base32 baseball based basic bear beautiful been begin being beta better between bike bill bird
+bite black blank blue board boat book bread bring broken build business cafe call cannot card case certificate changing
+char charlie check chiave chicken child children choose chosen church cipher city class clave clean clear client close
+coffee cold come coming common compose computer confidential configuration contrasena contrasenia could country created
+current cyber daily dance dark date days dbpassword dead deadbeef dear deep delete design device different django does
+doing done door down download draw drive during each earth east easy eight elephant eleven elit else email empty
+encrypted english enough enterprise error even ever everyone everything examples expires extremely eyes face fact false
+family fast father favorite feel field fifty fill finally find fire first fish five fixed flask flower follow following
+foobar food force form forty found four free freedom friends front full future game garden gateway gave geheim
+geheim123 geheime geheimes general generator getting girl github gitlab give given going gold good great green group
+grow guide hair half hand happy hard haslo having head hear heart help high hold home hope host hour hours house
+hundred idea identity iloveyou important incoming individual info information init initial input insert inside instance
+instead internal internet into invalid item java javascript jazz john jose json just justatest jwts keep kept keycloak
+keyphrase kind king know known kubernetes land lange language laravel large last late later learn leave left less
+letter level life light like line link linux list listen little live living load lock london longer look lord lower
+lucky made magic mail main making many mark match matter maybe mean medium meet member memory message middle might
+million mind mine minioaccess minioadmin miniosecret minute mode modern monday money month more morning most motdepasse
+mother mountain move much music myapp mypass mypassword mysecret mysecretpassword mysql names national need needs
+network newsecret next nice night nimda nine ninja node nodejs none north note nothing null numbers object office
+offline often once open openid openssl operator option orange order organization original other outside page paper
+parola part passkey passw passwd passwords past path peace people perfect person pgpassword phone physical pink pizza
+place plain play player point possible postgrespw power present pretty prince product program protect protected provide
+purple purpose purposes python quality query question quickly quiet quite rabbit rails rain randomly react read ready
+real really redispassword release remember repeat replaced replaceme replacement request require required reset rest
+return right river road rock role room rotate round running rustfsadmin safely said salt same sandbox save saved
+schluessel school second secondary seconds secret_key secreta secreto section secured securely seed seem segredo
+segreto sehr self sell send senha sensitive servers services sessions setting settings seven sft shalom shared sharing
+shell shop short show sign signed simple since single site size sleep slow small snow soccer software sometimes song
+soon south space special spring stack standard star start state static stay step still stop story strange street
+strings strongpass student stuff such sunday supabase superman supersecret superuser symfony symmetric sysadmin sysdba
+table take talk temporary tests than them things third thirty though thought thousand three thru thunder tiger
+time times today together tomorrow toor topsecret toto town travel tree true trustno1 turn twelve twenty type
+typescript ubuntu ultra unbreakable under unguessable unique unit university unknown unsafe until update upload upper
+used utf8 uuid validate valkey values variable vault village visit wait walk wall water weak weather week well were
+west whatever where while white whole wide wife wind window wish within without woman wonder worker working works worth
+would wrong years yellow yesterday young yours yourself zaq12wsx zebra zero zone
+"""
+
+COMMON: Final = WORDS | frozenset(_COMMON.split())
+"""Words that are no password alone, and whose digests are no key: `WORDS`, more English, and other languages."""
+
 _FOLLOWERS: Final = """
 ntrlscmdibpyugfvkwxaeoqhjz eluyjaroiscptnmdbfwghkxvqz oetahluikrcsynfpmdwbqvgjxz eiaotsbnudwfcrlpmyvhgkxjqz
 rnsdctafmiplxeoywvgbquhkjz otiareufynslcpwmdbkhgxvjzq eiarnthuslocpmwfgdbkvyxzjq eaiotrsncmuypfwdvblhkgxjqz
@@ -43,13 +87,9 @@ FOLLOWERS: Final = dict(zip(ascii_lowercase, _FOLLOWERS.split(), strict=True))
 """All letters, by how often they follow a letter in English text without spaces."""
 
 ROWS: Final = (
-    "1234567890",
-    "0123456789",
-    "abcdefghijklmnopqrstuvwxyz",
-    "qwertyuiop",
-    "asdfghjkl",
-    "zxcvbnm",
-    "0123456789abcdef",
+    *("1234567890", "0123456789", "9876543210", "87654321", "abcdefghijklmnopqrstuvwxyz", "0123456789abcdef"),
+    *("qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm"),
+    *("1qaz2wsx3edc4rfv5tgb6yhn7ujm", "1q2w3e4r5t6y7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "!@#$%^&*()_+"),
 )
 """Rows of keys and letters; each of their beginnings is a common password."""
 
@@ -70,8 +110,8 @@ your-512-bit-secret; your-secret-key-here; your-secret-key-here-change-in-produc
 a secret; hello world; Hello World; Hello, World!; hello, world; the quick brown fox jumps over the lazy dog; The quick
 brown fox jumps over the lazy dog; The quick brown fox jumps over the lazy dog.; correct horse battery staple;
 correct-horse-battery-staple; correcthorsebatterystaple; lorem ipsum; p@ssw0rd; P@ssw0rd; passw0rd; Passw0rd;
-admin:admin; root:root; 0000000000; 1111111111; secure file transfer; Secure File Transfer; secure-file-transfer;
-secure-files
+admin:admin; root:root; 0000000000; 1111111111; Password1!; Password123!; helloworld; secure file transfer; Secure File
+Transfer; secure-file-transfer; secure-files
 """
 
 PHRASES: Final = tuple(" ".join(_PHRASES.split()).split("; "))

@@ -160,9 +160,10 @@ def test_secret_key_length_counts_decoded_bytes(value: str) -> None:
 
 LONG = ("sha256", "sha384", "sha512", "sha3_256", "sha3_512", "blake2b", "blake2s")
 DIGESTED = ("", "password", "Secret", "ADMIN", "changeme", "123456", "qwerty", "hello world", "password123", "a")
+FURTHER = ("minioadmin", "sft", "geheim123", "baseball", "elephant", "Password1!", "helloworld")
 
 
-@pytest.mark.parametrize("text", [*DIGESTED, "your-256-bit-secret", "correct horse battery staple"])
+@pytest.mark.parametrize("text", [*DIGESTED, *FURTHER, "your-256-bit-secret", "correct horse battery staple"])
 @pytest.mark.parametrize("algorithm", LONG)
 def test_digest_of_a_guessable_text_is_refused(text: str, algorithm: str) -> None:
     """A digest of a guessable text looks random but is reproducible, and is refused in hexadecimal and base64."""
@@ -272,6 +273,8 @@ def test_invented_or_published_secret_key_is_refused(value: str) -> None:
         b"this is a 32 byte long key value",
         "schlüssel mit äöü, recht lang?".encode()[:32].ljust(32, b"."),
         b"short text".ljust(32, b"\0"),
+        b"Password-for-SFT-2024".ljust(32, b"\0"),
+        b"minioadmin-prod1".ljust(32, b"\0"),
         bytes(range(31, -1, -1)),
         bytes(range(0, 256, 8)),
         bytes(range(200, 232)),
@@ -293,6 +296,8 @@ def test_encryption_key_that_is_not_random_is_refused(value: bytes) -> None:
     "value",
     [
         *("minioadmin123", "minio12345", "adminadmin", "rootroot", "Passw0rd!", "admin2024", "rustfsadmin", "11111111"),
+        *("9876543210", "1q2w3e4r5t", "1qaz2wsx", "q1w2e3r4", "zaq12wsx", "abcd1234", "iloveyou", "baseball"),
+        *("trustno1", "whatever", "geheim123", "contrasena", "motdepasse", "!@#$%^&*"),
         "zuf+tfteSlswRu7BJ86wekitnifILbZam1KYY3TG",
     ],
 )
@@ -313,7 +318,13 @@ def test_default_password_in_a_url_is_refused(password: str) -> None:
         assert refusal_of(**{name: url}) == (f"{name} holds a default or example password: give the server another one")
 
 
-@pytest.mark.parametrize("value", ["s9dK2jfa8", "gOod-41-letters", "not-the-one-41", "correct-horse-battery-staple"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("s9dK2jfa8", "gOod-41-letters", "not-the-one-41", "correct-horse-battery-staple", "minio-83921"),
+        *("redis_48213", "tractor-41-pelican"),
+    ],
+)
 def test_individual_password_is_accepted(value: str) -> None:
     """A password may contain words if there are enough of them."""
     assert not is_weak_password(value)
