@@ -25,8 +25,8 @@ class Repository:
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if inspect.isfunction(method) and not name.startswith("_"):
-                # The body of a generator would run after its call has returned, and no error of it be mapped.
-                assert not inspect.isgeneratorfunction(method), name
+                if inspect.isgeneratorfunction(method):
+                    raise TypeError(f"{name}: a generator's body runs after its call, so its errors are not mapped")
                 setattr(cls, name, map_database_errors()(method))
 
     def _insert(self, table: Table) -> Any:  # noqa: ANN401 (each dialect has a class of its own, with ON CONFLICT)
