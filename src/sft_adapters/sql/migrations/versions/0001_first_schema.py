@@ -12,6 +12,14 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _create_users()
+    _create_files()
+    _create_sessions()
+    _create_links()
+    _create_parts()
+
+
+def _create_users() -> None:
     op.create_table(
         "users",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -33,6 +41,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
         sa.UniqueConstraint("username_key", name=op.f("uq_users_username_key")),
     )
+
+
+def _create_files() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -61,6 +72,9 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_files_owner_id_state_created_at_id"), "files", ["owner_id", "state", "created_at", "id"], unique=False
     )
+
+
+def _create_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -73,6 +87,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
+
+
+def _create_links() -> None:
     op.create_table(
         "links",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -94,6 +111,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_digest", name=op.f("uq_links_token_digest")),
     )
     op.create_index(op.f("ix_links_file_id_created_at_id"), "links", ["file_id", "created_at", "id"], unique=False)
+
+
+def _create_parts() -> None:
     op.create_table(
         "parts",
         sa.Column("file_id", sa.LargeBinary(length=16), nullable=False),
