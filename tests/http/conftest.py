@@ -76,6 +76,7 @@ def pools() -> Iterator[ThreadPools]:
     Thread pools that store two parts at once, without an HTTP edge.
     """
     environ = ephemeral_keys() | {"QUEUE_LIMIT": "8", "QUEUE_WAIT_SECONDS": str(TIMEOUT_SECONDS)}
+    environ |= {"CONTROL_THREADS": "2", "TRANSFER_THREADS": "4", "HASH_CONCURRENCY": "1"}
     pools = ThreadPools(Settings.from_env(environ, data_dir=Path("/nonexistent")))
     yield pools
     pools.close()

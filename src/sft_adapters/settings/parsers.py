@@ -214,7 +214,8 @@ def secret_key(raw: str) -> Secret:
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
-    if "-----BEGIN" in raw or raw.startswith("ssh-"):
+    # PyJWT refuses them too, but only once the storage is prepared.
+    if "---- BEGIN" in raw or "-----BEGIN" in raw or raw.startswith(("ssh-", "ecdsa-sha2-")):
         raise ValueError("must be random text, not a key in a file format")
     if secret_strength.is_guessable_key(raw):
         raise ValueError("is a default or example value: make one of your own at random")

@@ -43,7 +43,7 @@ class SweepPolicy:
 
     `idle` is the time without a new byte after which a resumable upload is aborted; `non_resumable_idle` is the same
     for an upload that ends with its request. The latter must exceed the time in which the slowest client sends one part
-    plus the time in which the blob store writes it, because `touched_at` is updated only after a part is stored.
+    plus the time in which the blob store writes it, because `touched_at` may be updated only after a part is stored.
 
     `expiry_grace` is the time between a file's expiry and its deletion. No caller can read the file in it; without it,
     a brief error of the clock could delete a file that has not expired.
@@ -127,8 +127,9 @@ class Sweep:
 
     The steps: abort idle uploads, expire files, complete deletions, delete orphans, delete expired entries; in this
     order, so that one sweep also deletes what it has just aborted or expired. If the blob store is unavailable, only
-    the steps that need it fail. If it belongs to another database (`StoreMismatch`), no orphan is deleted.
-    `should_continue` is called before each item; a `dry_run` changes nothing and counts.
+    the steps that need it fail. If it belongs to another database (`StoreMismatch`), no orphan is deleted; if it has a
+    store id and the database has none, nothing is done. `should_continue` is called before each item; a `dry_run`
+    changes nothing and counts.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+import secrets
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,16 @@ def test_invented_or_published_secret_key_is_refused(value: str) -> None:
     message = refusal_of(SECRET_KEY=value)
     assert message.startswith("SECRET_KEY is a default or example value")
     assert value not in message
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["ssh-rsa AAAA", "ecdsa-sha2-nistp256 AAAA", "-----BEGIN PUBLIC KEY-----", "---- BEGIN SSH2 PUBLIC KEY ----"],
+)
+def test_key_in_a_file_format_is_no_secret_key(start: str) -> None:
+    """It is refused by the settings, before anything is written, and not only by the signer of tokens."""
+    value = f"{start}{secrets.token_hex(32)}"
+    assert refusal_of(SECRET_KEY=value) == "SECRET_KEY must be random text, not a key in a file format"
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ class SealUpload:
     there is one: a public file always has its link, and a repeated request finds the result of the first one.
 
     Raises, before anything is committed, what `SealWithinUnit` raises, or `IdempotencyKeyInUse` if a result is recorded
-    under the key (`FindIdempotentResult`); the caller then aborts the upload. After any other error the outcome of the
-    commit is unknown, and the upload must not be aborted because of it.
+    under the key (`FindIdempotentResult`); the caller may then abort the upload. After any other error the outcome of
+    the commit is unknown, and the upload must not be aborted because of it.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

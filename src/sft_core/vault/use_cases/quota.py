@@ -45,7 +45,7 @@ def next_reservation(size: int, policy: VaultPolicy) -> int:
     return min(2 * size, size + MAX_PREALLOCATION, policy.max_file_size)
 
 
-def capacity_error(room: CapacityCheck, size: int) -> SftError | None:
+def capacity_error(capacity: CapacityCheck, size: int) -> SftError | None:
     """
     Return the error with which the store refuses `size` more bytes, or None.
 
@@ -53,7 +53,7 @@ def capacity_error(room: CapacityCheck, size: int) -> SftError | None:
     none is open: the look (`statvfs`) would hold row locks for as long as a network file system does not respond.
     """
     try:
-        room.require_bytes(size)
+        capacity.require_bytes(size)
     except SftError as error:
         return error
     return None

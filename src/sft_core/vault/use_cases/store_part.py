@@ -126,8 +126,8 @@ class StorePart:
         """
         Reserve quota for bytes that were not announced; store the intent row if missing.
 
-        Far below the quota, reservations grow in steps, so that few parts need a transaction. A provisional upload has
-        its `touched_at` updated as well, at most once a minute.
+        Far below the quota, reservations grow in steps, so that few parts need a transaction. `touched_at` is updated
+        as well, at most once a minute; for a provisional upload also if there is nothing to reserve.
         """
         if self.is_reserved(session, slot):
             return
@@ -207,9 +207,10 @@ class StorePart:
                 if session.is_resumable and session.expected_size is None:
                     self._reserve(unit, session, need=parts[-1].span.stop)
             except (Conflict, QuotaExceeded):
-                # Raised before the commit: no manifest refers to these parts, and none will.
+                # Raised before the commit: no manifest refers to these parts, and none will. Only a resumable upload
+                # continues: its client sends the bytes again.
                 session.orphans += parts
-                session.is_in_doubt = False
+                session.is_in_doubt = not session.is_resumable
                 raise
             unit.commit()
         session.is_in_doubt = False
@@ -238,7 +239,9 @@ class StorePart:
                 self.blobs.delete(session.orphans.pop().blob_key)
 
     def _require_acceptable(self, session: UploadSession, part: Part) -> None:
-        if session.is_in_doubt or part.number > session.parts or part.start > session.received:
+        # An earlier number is that of short parts which this one merges: of a resumable upload, and none is pending.
+        is_repeated = part.number < session.parts and (session.pending or not session.is_resumable)
+        if session.is_in_doubt or is_repeated or part.number > session.parts or part.start > session.received:
             raise UploadIncomplete
         if session.is_persisted and not session.is_resumable:
             # Only now: an abort that comes later finds the part in the store and deletes it.

@@ -39,8 +39,8 @@ class UploadSession:
 
     `offset` and `recorded_parts` count the bytes and the parts in the manifest, `received` and `parts` the pending ones
     as well. `pending` parts are durable and not in the manifest; the first of them replaces the `replaced` ones. No
-    manifest refers to `orphans`, and none will: they are to be deleted. After a commit whose outcome is unknown the
-    session `is_in_doubt`: it accepts no more parts, and is not sealed.
+    manifest refers to `orphans`, and none will: they are to be deleted. After a commit whose outcome is unknown, or
+    that failed unless it is resumable, the session `is_in_doubt`: it accepts no more parts, and is not sealed.
     """
 
     file: File
