@@ -18,10 +18,10 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.testkit.contracts.examples import a_file, a_link, a_user
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
-from sft_core.maintenance.check_files import PAGE
 from sft_core.maintenance.failure_budget import MIN_FAILURES
 from sft_core.maintenance.findings import Damage
 from sft_core.maintenance.integrity_check import CheckCounts, CheckIntegrity, Sample
+from sft_core.maintenance.paging import PAGE
 from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
