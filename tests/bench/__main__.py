@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from bench import memory, metadata, small, through_s3, transfers, tus
+from bench import memory, metadata, requests, small, through_s3, transfers, tus
 from bench.measure import MIB, Findings, Measure, Options, table
 
 BENCHMARKS: dict[str, Callable[[Options], Findings]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Options], Findings]] = {
     "s3": through_s3.measures,
     "small": small.measures,
     "metadata": metadata.measures,
+    "requests": requests.measures,
     "memory": memory.measures,
 }
 STALLED = "stalled"
