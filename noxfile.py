@@ -89,7 +89,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """
-    Every figure, with one table at the end; needs nginx. Not run by default; options as `--only tus --rounds 3`.
+    Every figure, in one table; needs nginx and wrk. Not run by default; options as `--only tus --rounds 3`.
     """
     install(session)
     run(session, PYTHON, "-m", "bench", *session.posargs, PYTHONPATH="tests")
