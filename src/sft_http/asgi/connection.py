@@ -47,7 +47,7 @@ class Connection:
     @property
     def over_limit(self) -> bool:
         """
-        Whether the connection is over the connection limit, so that the request is answered "busy".
+        Whether the connection exceeds the connection limit, so that its requests receive the error "busy".
         """
         return False
 

@@ -2,8 +2,8 @@
 The limit of connections of a worker, within the file descriptors of its process.
 
 A process without free descriptors fails in the middle of requests. So a worker accepts fewer connections than it has
-descriptors for. On a few connections over the limit every request is answered "busy", except `/health`, which is
-answered as usual. Further ones wait in the listen backlog until another connection ends.
+descriptors for. On a few connections beyond the limit every request but `/health` receives the error "busy". Further
+ones wait in the listen backlog until another connection ends.
 """
 
 from __future__ import annotations
