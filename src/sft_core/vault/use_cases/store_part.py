@@ -177,6 +177,10 @@ class StorePart:
         becomes an orphan.
         """
         if part is not None:
+            # An earlier number is that of short parts that this one merges: only a resumable upload has them.
+            if part.number < session.parts and (session.pending or not session.is_resumable):
+                # No orphan: it may be the part that was accepted under this number.
+                raise UploadIncomplete
             try:
                 self._require_acceptable(session, part)
             except (UploadAborted, UploadIncomplete):
@@ -239,9 +243,7 @@ class StorePart:
                 self.blobs.delete(session.orphans.pop().blob_key)
 
     def _require_acceptable(self, session: UploadSession, part: Part) -> None:
-        # An earlier number is that of short parts which this one merges: of a resumable upload, and none is pending.
-        is_repeated = part.number < session.parts and (session.pending or not session.is_resumable)
-        if session.is_in_doubt or is_repeated or part.number > session.parts or part.start > session.received:
+        if session.is_in_doubt or part.number > session.parts or part.start > session.received:
             raise UploadIncomplete
         if session.is_persisted and not session.is_resumable:
             # Only now: an abort that comes later finds the part in the store and deletes it.

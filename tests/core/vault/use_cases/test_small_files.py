@@ -13,7 +13,7 @@ import pytest
 from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
-from sft_core.errors import BlobStoreFull, DatabaseUnavailable, QuotaExceeded
+from sft_core.errors import BlobStoreFull, DatabaseUnavailable, QuotaExceeded, UploadIncomplete
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, ShareTerms
@@ -128,6 +128,16 @@ def test_abort_deletes_a_row_in_doubt(sft: Application, maya: User, *, happens: 
     sft.vault.abort_upload(upload)
     assert not database(sft).snapshot().files
     assert database(sft).snapshot().usages.get(maya.id, 0) == 0
+
+
+def test_part_is_accepted_once(sft: Application, maya: User) -> None:
+    """A second acceptance is refused, so the part is in the file once, and its blob is no orphan."""
+    store_part, upload = sft.vault.store_part, begin_small_upload(sft, maya)
+    part = store_part.put(upload, store_part.allocate(upload, len(CONTENT)), CONTENT)
+    store_part.accept(upload, part)
+    with pytest.raises(UploadIncomplete):
+        store_part.accept(upload, part)
+    assert (upload.parts, upload.received, upload.pending, upload.orphans) == (1, len(CONTENT), [part], [])
 
 
 def test_small_public_file_gets_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
